@@ -267,7 +267,9 @@ def _meta(record: Record, language_field: str, group_field: str) -> dict[str, An
         if isinstance(values := record.values.get(inner), Mapping):
             meta |= values
     meta |= record.values
-    meta = {key: value for key, value in meta.items() if key not in _NOT_META and value is not None}
+    # Fields of the stored names are not the ones that were chosen, if these have others.
+    taken = {name for name, chosen in (("language", language_field), ("parallel_id", group_field)) if name != chosen}
+    meta = {key: value for key, value in meta.items() if key not in _NOT_META | taken and value is not None}
     language = record.language(language_field, "")
     group = record.optional_identifier(group_field)
     meta |= {"language": language} if language else {}

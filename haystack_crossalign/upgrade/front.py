@@ -86,7 +86,7 @@ def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: 
         if job is None or job.state not in (*UNFINISHED, SWITCHED) or not is_switched(reader, job):
             return None
         if job.state == SWITCHED:
-            return outcome_of(job, {}) if job.data["way"]["sha256"] == new.sha256 else None
+            return outcome_of(job, {}) if new.describes(job.data["way"]) else None
         with Leases(ledger, this_owner(), seconds=lease) as leases:
             if leases.take(lease_name(alias)) is None:
                 return None

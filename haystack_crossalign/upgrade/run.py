@@ -184,6 +184,7 @@ class Upgrade:
                 "way": {
                     "kind": new.kind,
                     "sha256": new.sha256,
+                    "settings": new.settings,
                     "fields": [vector.name for vector in source.vectors],
                     "beside": self.plan.beside,
                 },
@@ -379,16 +380,13 @@ class Upgrade:
 
 def _check_same(job: Job, plan: Plan) -> None:
     """Reject a different upgrade."""
-    asked = {
-        "kind": plan.new.kind,
-        "sha256": plan.new.sha256,
-        "fields": [vector.name for vector in plan.source.vectors],
-    }
-    if {"beside": "", **job.data["way"]} != {**asked, "beside": plan.beside}:
-        way = job.data["way"]
+    new, fields = plan.new, [vector.name for vector in plan.source.vectors]
+    asked = {"kind": new.kind, "sha256": new.sha256, "settings": new.settings, "fields": fields}
+    way = job.data["way"]
+    if {"beside": "", "settings": new.settings, **way} != {**asked, "beside": plan.beside}:
         raise InputError(
             f"an upgrade to {job.target.name} ({way['kind']} {way['sha256'][:12]}, fields {', '.join(way['fields'])}"
-            f"{', old vectors kept' if job.beside else ''}) "
+            f"{', old vectors kept' if job.beside else ''}{'' if new.describes(way) else ', other settings'}) "
             f"is unfinished ({job.state} since {job.data['changed']})",
             source=job.alias,
             allowed="to finish it with its own options, or to give it up: crossalign cleanup",

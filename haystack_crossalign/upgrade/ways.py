@@ -34,6 +34,8 @@ class NewVectors:
     :param model: what the new index says of its model.
     :param base: the model that the old index must be of, for a matrix; None if its file names none.
     :param notes: what a user should know.
+    :param settings: hash of what else decides the vectors of a model: prompt, tokens, pooling, fields of the text;
+        empty for a matrix.
     """
 
     kind: str
@@ -43,6 +45,14 @@ class NewVectors:
     model: dict[str, Any]
     base: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+    settings: str = ""
+
+    def describes(self, way: Mapping[str, Any]) -> bool:
+        """Whether an upgrade in the ledger makes the same vectors; one of an earlier version names no settings.
+
+        :param way: how that upgrade makes them.
+        """
+        return bool(way["sha256"] == self.sha256 and way.get("settings", self.settings) == self.settings)
 
 
 def by_matrix(path: Path | str) -> NewVectors:
@@ -73,7 +83,10 @@ def by_model(embedder: Embedder, options: UpgradeOptions) -> NewVectors:
     model = describe_model(provenance)
     digest = str(provenance.get("sha256") or provenance.get("revision") or _digest(model))
     way = ModelWay(embedder, options.content_field, options.title_field)
-    return NewVectors("model", way, digest, int(made.shape[1]), model, None)
+    prompts = provenance.get("prompts") or {}
+    others = {name: provenance.get(name) for name in ("max_tokens", "pooling", "normalized")}
+    others |= {"prompt": prompts.get("document"), "fields": [options.title_field, options.content_field]}
+    return NewVectors("model", way, digest, int(made.shape[1]), model, None, settings=_digest(others))
 
 
 def check_fit(source: Source, new: NewVectors, *, accept: bool) -> list[str]:

@@ -116,6 +116,23 @@ def test_what_gaps_do_not_take_is_refused(
         ca.gaps_of_files(replace(files_request, **changes), **options)
 
 
+def test_a_version_without_a_vector_is_not_missing(opensearch: Any, indexing: Any, request_of: ca.IndexRequest) -> None:
+    documents: dict[str, Any] = {
+        f"{tag}{group}": {"language": tag, "group": f"a{group}", "content": f"Text {group}.", "embedding": [1.0, group]}
+        for group in (0, 1, 2)
+        for tag in ("en", "zh")
+    }
+    del documents["zh0"]["embedding"], documents["zh2"]
+    indexing.create(opensearch, "gaps-unembedded", documents, indexing.mapping(2))
+    queries = request_of.queries
+    assert queries is not None
+    line = {"id": "q", "text": "Question", "language": "zh", "parallel_id": "a0", "embedding": [1.0, 0.0]}
+    queries.write_text(json.dumps(line) + "\n")
+    settings = replace(request_of.settings, index="gaps-unembedded")
+    data = gaps_of_index(replace(request_of, settings=settings))
+    assert [(gap["content"], gap["language"]) for gap in data["gaps"]] == [("a2", "zh")]
+
+
 @pytest.mark.parametrize(("field", "told"), [("changed", "no such field"), ("content", "does not hold dates")])
 def test_a_field_without_dates_is_refused(request_of: ca.IndexRequest, field: str, told: str) -> None:
     with pytest.raises(InputError, match=told):

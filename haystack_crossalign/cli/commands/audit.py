@@ -11,7 +11,7 @@ import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.groups import with_groups
+from haystack_crossalign.cli.shared.groups import refuse_without_effect, with_groups
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
@@ -206,16 +206,10 @@ def audit(
     """
     if place.given:
         for option, value in (
-            ("--documents", documents),
-            ("--document-vectors", document_vectors),
-            ("--query-vectors", query_vectors),
-            ("--beir", beir),
-            ("--results", results),
-            ("--run-order", run_order),
-            ("--store", store),
-            ("--split", None if split == "test" else split),
-            ("--detect-languages", detect_languages or None),
-        ):
+            ("--documents", documents), ("--document-vectors", document_vectors), ("--query-vectors", query_vectors),
+            ("--beir", beir), ("--results", results), ("--run-order", run_order), ("--store", store),
+            ("--split", None if split == "test" else split), ("--detect-languages", detect_languages or None),
+        ):  # fmt: skip
             if value is not None:
                 raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
         if flags.run is not None:
@@ -253,6 +247,21 @@ def audit(
             resume=only_live.resume,
             measured=flags.measured(languages, pairs, [file.stem for file in only_live.requests]),
             model=model,
+        )
+        asked = queries is not None or workbench is not None
+        refuse_without_effect(
+            ("--id-field", only_live.id_field is not None, only_live.pipeline is not None, "--pipeline FILE"),
+            (
+                "--depth",
+                only_live.depth is not None,
+                bool(index_request.lists),
+                "--live, or --request-size for requests",
+            ),
+            ("--probes", only_live.probes is not None, not asked, "--index without --queries"),
+            ("--relevance-level", relevance_level != 1, asked, "--queries FILE"),
+            ("--query-language", query_language is not None, asked, "--queries FILE"),
+            ("--expand-groups", expand_groups is not None, asked, "--queries FILE"),
+            ("--skip-invalid", skip_invalid, asked, "--queries FILE"),
         )
         index_request.check()
         settings = live.live_settings(

@@ -11,7 +11,7 @@ import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.groups import with_groups
+from haystack_crossalign.cli.shared.groups import refuse_without_effect, with_groups
 from haystack_crossalign.cli.shared.triplet_files import (
     Counts,
     Language,
@@ -119,14 +119,14 @@ def build(
         for option, file in (("--input", source), ("--data", data), ("--drop", drop)):
             if file is not None:
                 raise InputError("only works with --corpus", source=option, seen=file)
-    for option, changed, fits, allowed in (
+    probed = place.given and queries is None
+    refuse_without_effect(
         ("--block", block != _BLOCK, corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}"),
         ("--queries-per-block", queries_per_block != 1, corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}"),
-        ("--seed", seed != 0, place.given or corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}, or --index"),
+        ("--seed", seed != 0, probed or corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}, or --index alone"),
+        ("--groups", groups is not None, probed or not place.given, "--index without --queries"),
         ("--relevance-level", relevance_level != 1, queries is not None and corpus is None, "--queries with judgments"),
-    ):
-        if changed and not fits:
-            raise InputError("has no effect here", source=option, allowed=f"{allowed}; or the command without it")
+    )
     if not place.given:
         live.refuse_live(
             vars(login) | vars(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,11 +85,11 @@ def upgrade(
     ray_flags.check(apply=apply, part=part)
     if matrix is not None and (other := named_model(model_flags)):
         raise InputError(f"--matrix and {other} exclude each other", allowed="one of them")
-    settings = live.live_settings(
-        place, index_fields, login,
-        title_field=title_field, document_prefix=document_prefix, max_load=max_load,
-        timeout=timeout, patience=patience,
-    )  # fmt: skip
+    old = live.live_settings(
+        place, index_fields, login, title_field=title_field, max_load=max_load, timeout=timeout, patience=patience
+    )
+    # The prefix is that of the new model; the old index is read and judged with its own.
+    settings = old if document_prefix is None else replace(old, document_prefix=document_prefix, document_prompt=None)
     fields = opt.split_names(vector_fields) or (settings.embedding_field,)
     options = UpgradeOptions(
         vector_fields=tuple(dict.fromkeys(fields)),
@@ -112,14 +113,14 @@ def upgrade(
         if outcome is not None:
             say("This upgrade is done; there is nothing left to do")
             _tell(outcome)
-            _look_after(client, gate_flags, settings, new, model_flags, follow=follow, idle=follow_idle, lease=lease)
+            _look_after(client, gate_flags, old, new, model_flags, follow=follow, idle=follow_idle, lease=lease)
             return
         plan = make_plan(client, settings.index, new, options)
         if not apply or not quiet:
             for line in plan_lines(plan):
                 say(line)
         with Stages(show=not quiet) as progress:
-            gate = open_gate(client, gate_flags, settings, new, model_flags, progress)
+            gate = open_gate(client, gate_flags, old, new, model_flags, progress)
             queries = None if gate is None else gate.check()
         say(what_is_asked(gate, queries))
         if not apply:
@@ -131,7 +132,7 @@ def upgrade(
                     # A matrix is sent; a model is loaded where it computes.
                     sent = partial(new_vectors, matrix, model_flags, settings, options) if matrix is None else new
                     outcome, result = run_on_ray(
-                        ray_flags, gate_flags, model_flags, settings, options, new=sent, progress=progress
+                        ray_flags, gate_flags, model_flags, old, options, new=sent, progress=progress
                     )
                 else:
                     outcome = run_upgrade(
@@ -144,9 +145,7 @@ def upgrade(
         if outcome is not None:
             _tell(outcome)
             if not outcome.follows:
-                _look_after(
-                    client, gate_flags, settings, new, model_flags, follow=follow, idle=follow_idle, lease=lease
-                )
+                _look_after(client, gate_flags, old, new, model_flags, follow=follow, idle=follow_idle, lease=lease)
     finally:
         client.close()
 

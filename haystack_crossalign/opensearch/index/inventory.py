@@ -22,6 +22,8 @@ def version_inventory(view: IndexView, index: str, *, date_field: str | None) ->
     :param date_field: a field of type ``date``, or None.
     :raises InputError: if there is no group field, or the field does not hold dates.
     """
+    # A version without a vector is there, too: it wants embedding, not translating.
+    view = view.without_vectors()
     if view.fields.group is None:
         raise InputError("a table of contents needs the field that versions share", source="--group-field",
                          allowed="--group-field NAME")  # fmt: skip

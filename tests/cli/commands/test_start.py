@@ -204,6 +204,23 @@ def test_documents_are_written_with_vectors_and_the_index_can_be_audited(
     assert opensearch.request("GET", f"/{fresh}/_count")["count"] == DOCUMENTS
 
 
+def test_fields_of_the_stored_names_are_not_those_that_were_chosen(
+    write: Any, opensearch: Any, fresh: str, folder: Path
+) -> None:
+    rows = [
+        {"id": "a", "text": "Guten Morgen, wie geht es Ihnen heute an diesem Tag?", "language": "Klingon",
+         "parallel_id": "wrong"},
+        {"id": "b", "text": "w1 w2", "lang": "fr", "group": "g", "language": "German", "parallel_id": "wrong"},
+    ]  # fmt: skip
+    file = folder / "documents.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = write(fresh, file)
+    assert done.code == 0, done.err
+    hits = opensearch.request("POST", f"/{fresh}/_search", {"sort": "_id"})["hits"]["hits"]
+    stored = [(hit["_source"].get("language"), hit["_source"].get("parallel_id")) for hit in hits]
+    assert stored == [("de", None), ("fr", "g")]
+
+
 def test_documents_that_the_cluster_refuses_are_counted(write: Any, fresh: str, folder: Path) -> None:
     assert write(fresh, write_rows(folder), "--quiet").out == ""
     done = write(fresh, write_rows(folder, id="wrong", year="not a number"))

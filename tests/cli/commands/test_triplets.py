@@ -381,6 +381,14 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
             "--queries-per-block: has no",
         ),
         (["build", "--documents", "d.jsonl", "--languages", "zh", "--seed", "7"], "--seed: has no effect here"),
+        (
+            ["build", "--index", "i", "--languages", "zh", "--queries", "q.jsonl", "--groups", "3"],
+            "--groups: has no effect here; allowed: --index without --queries",
+        ),
+        (
+            ["build", "--index", "i", "--languages", "zh", "--queries", "q.jsonl", "--seed", "7"],
+            "--seed: has no effect",
+        ),
         (["build", "--index", "i", "--languages", "zh", "--relevance-level", "3"], "--relevance-level: has no effect"),
         (
             ["build", "--documents", "d.jsonl", "--languages", "zh", "--qrels", "q"],

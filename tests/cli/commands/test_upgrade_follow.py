@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -193,3 +194,37 @@ def test_a_rollback_embeds_with_the_old_model_and_refuses_another(
     found = everything(pair.server, OLD)["late", None]["source"]["embedding"]
     # The command may compute in bf16.
     assert float(np.dot(found, vector)) > 0.999
+
+
+def test_other_settings_of_a_model_are_another_upgrade(
+    crossalign: Any, command: list[str], pair: Pair, tmp_path: Path
+) -> None:
+    """The weights are the same, and the vectors are not."""
+    base = [part for part in command if part not in ("--matrix", str(tmp_path / "matrix.safetensors"))]
+    base += ["--model", str(pair.models.new_folder)]
+    seen = []
+    for prefix in ("w1 w2 ", "w3 w4 ", "w3 w4 "):
+        done = crossalign(*base, "--document-prefix", prefix)
+        assert done.code == 0, done.err
+        seen.append("This upgrade is done" in done.out)
+        hits = pair.server.request("POST", f"/{ALIAS}/_search", {"size": 100})["hits"]["hits"]
+        vectors = {hit["_id"]: hit["_source"]["embedding"] for hit in hits}
+        assert vectors.keys() == TEXTS.keys()
+        made = pair.models.new.encode_documents([prefix + TEXTS[name] for name in vectors])
+        np.testing.assert_allclose(list(vectors.values()), made, atol=0.02)
+    assert seen == [False, False, True]
+
+
+def test_the_gate_reads_the_old_index_by_its_own_prompt(
+    crossalign: Any, command: list[str], pair: Pair, tmp_path: Path
+) -> None:
+    base = [part for part in command if part not in ("--matrix", str(tmp_path / "matrix.safetensors"), "--no-gate")]
+    queries = tmp_path / "queries.jsonl"
+    lines = [{"id": f"q{name}", "text": TEXTS[name], "language": "en", "relevant": [name]} for name in list(TEXTS)[:3]]
+    queries.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    base = [part for part in base if part != "--apply"]
+    more = ["--model", str(pair.models.new_folder), "--old-model", str(pair.models.old_folder), "--queries", queries]
+    planned = crossalign(*base, *more, "--document-prefix", "w1 w2 ")
+    assert "the document prompt of the index is" not in planned.err
+    assert planned.code == 0, planned.err
+    assert "Gate: an audit of both indices with 3 queries" in planned.out
