@@ -48,11 +48,12 @@ DESCRIBED = f"""
 `en_zh.yaml` with and without a further term, over the same model, data and seeds, with the languages that a repair
 protects. JSD and NCE are the paper's terms; *tokens* draws the tokens of translated passages together. In the recipe a
 quarter of the English texts is embedded by the model (`distil.anchor_share`), and tokens are aligned in the rows whose
-English passage is one of those; `{ALL}` embeds all of them, at a higher cost. Means of the seeds, with the smallest and
-the largest. *Own first*: the first hit is relevant and in the language of the query, Top1[relevant,same]. *Same*:
-NDCG@1 in the pool of the query's own language. *Held out*: Max@R and Complete@10 of the held-out part of the training
-data, means of the queries of both languages in the pool of both; weights are chosen by it, and XQuAD is only reported.
-*Token*: the term itself, mean of the first and of the last tenth of the steps, divided by its weight.
+English passage is one of those; `{ALL}` embeds all of them, at a higher cost. Means of the seeds,
+with the smallest and the largest. *Own first*: the first hit is relevant and in the language of the query,
+Top1[relevant,same]. *Same*: NDCG@1 in the pool of the query's own language. *Held out*: Max@R and Complete@10 of the
+held-out part of the training data, means of the queries of both languages in the pool of both; weights are chosen by
+it, and XQuAD is only reported. *Token*: the term itself, mean of the first and of the last tenth of the steps, divided
+by its weight. The times of training include what else the machine did meanwhile.
 """
 
 
