@@ -111,6 +111,12 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"{plural(unranked['count'], 'relevant document')} could not be ranked ({reasons}) and count in no figure."
         )
+        words = [LISTS.get(entry["name"], entry["name"]) for entry in live["retrievals"] if entry["name"] != "knn"]
+        if unranked["reasons"].get("no vector") and words:
+            notes.append(
+                f"A list that also finds documents without a vector ({joined(words)}) shows those of them that are "
+                "relevant as if they were not: its figures are too low."
+            )
     pool = live["pool"]
     if pool["without_vector"]:
         notes.append(
