@@ -48,7 +48,7 @@ class _Entry:
 
 
 def read_history(
-    paths: Sequence[Path], *, measures: Sequence[str] | None = None, permutations: int = 10_000, seed: int = 0
+    paths: Sequence[Path | str], *, measures: Sequence[str] | None = None, permutations: int = 10_000, seed: int = 0
 ) -> dict[str, Any]:
     """Read results and test every change from one to the next.
 
@@ -73,7 +73,9 @@ def read_history(
         )
     chosen = FOLLOWED if measures is None else tuple(measures)
     left_out: list[str] = []
-    entries = sorted(_entries(paths, chosen, left_out), key=lambda entry: (entry.stamp, entry.file))
+    entries = sorted(
+        _entries([Path(path) for path in paths], chosen, left_out), key=lambda entry: (entry.stamp, entry.file)
+    )
     if not entries:
         raise InputError(
             "no audit result",

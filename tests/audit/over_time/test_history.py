@@ -38,7 +38,7 @@ def test_a_change_is_judged_as_in_a_comparison_of_the_two(write_result: Any, tmp
         for number, values in enumerate(steps)
     ]
     results = [AuditResult.load(file) for file in files]
-    history = read_history([tmp_path / "runs"], seed=3)
+    history = read_history([str(tmp_path / "runs")], seed=3)
     for series in history["series"]:
         for number, point in enumerate(series["points"]):
             if number == 0:
