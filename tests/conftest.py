@@ -16,6 +16,7 @@ from opensearch_servers import indexing, opensearch, secure_opensearch, servers
 from quick_python import quick_programs, quick_python
 from requirements import SHARED_DATA, pytest_terminal_summary, require
 from scheduling import pytest_collection_modifyitems, pytest_testnodedown, pytest_xdist_make_scheduler
+from signal_stack import handle_signals_on_the_usual_stack
 
 __all__ = [
     "indexing",
@@ -52,6 +53,12 @@ def pytest_collection_finish() -> None:
     collection on the way, would go through a million objects."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _usual_stack() -> None:
+    """A signal in a process that has computed by OpenVINO with AMX does not end it."""
+    handle_signals_on_the_usual_stack()
 
 
 @pytest.fixture(autouse=True)

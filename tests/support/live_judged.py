@@ -79,5 +79,6 @@ def mapping_of(indexing: Any, grouping: str) -> dict[str, Any]:
 
 def audit(server: Any, folder: Path, *arguments: str) -> Finished:
     """``crossalign audit`` with the folder's ``queries.jsonl``, with lists that hold the whole pool."""
-    command = ["--queries", str(folder / "queries.jsonl"), "--index", INDEX, "--depth", "200", *arguments]
+    depth = [] if "--request" in arguments and "--live" not in arguments else ["--depth", "200"]
+    command = ["--queries", str(folder / "queries.jsonl"), "--index", INDEX, *depth, *arguments]
     return run_command(folder, *command, environment={"CROSSALIGN_HOSTS": server.url})
