@@ -149,7 +149,7 @@ def check_place(file: PipelineFile, *, hosts: Sequence[str], index: str, set_by:
             )  # fmt: skip
 
 
-def with_dimension(file: PipelineFile, *, timeout: float) -> tuple[PipelineFile, dict[str, Any]]:
+def with_dimension_and_timeout(file: PipelineFile, *, timeout: float) -> tuple[PipelineFile, dict[str, Any]]:
     """The pipeline with the dimension of its model in the mapping of the index that it creates, and with a timeout.
 
     Only for pipelines with one `CrossAlignDocumentEmbedder` and a store whose mapping has one vector field; others stay
@@ -199,7 +199,7 @@ def write_documents(
     :param written: counted on as documents are written, so that it is right after an error too.
     :param language_field: field of the language; it is stored as ``language``.
     :param group_field: field of the parallel group; it is stored as ``parallel_id``.
-    :param ready: components that are taken as they are, from `with_dimension`.
+    :param ready: components that are taken as they are, from `with_dimension_and_timeout`.
     :param progress: called with the step, the documents done, and their number.
     :raises InputError: if the pipeline does not take documents, or its index is one of another model.
     :raises ExternalError: if a component failed, other than by refused documents.

@@ -131,9 +131,9 @@ def _switched(ledger: Ledger, reader: ReadOnlyClient, alias: str, new: NewVector
             seen=None if job is None else job.state,
             allowed="an upgrade that was switched",
         )
-    if job.data["way"]["sha256"] != new.sha256:
+    if not new.describes(job.data["way"]):
         raise InputError(
-            f"was upgraded by another {job.data['way']['kind']}",
+            f"was upgraded by another {job.data['way']['kind']}, or with other settings of it",
             source=alias,
             seen=new.sha256[:12],
             allowed=f"that with {job.data['way']['sha256'][:12]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,10 @@ def test_another_matrix_than_that_of_the_switch_is_refused(bed: Bed, tmp_path: P
     switched(bed)
     other = tmp_path / "other.safetensors"
     write_matrix_file(AffineMap(np.eye(DIMENSION, dtype=np.float32), np.zeros(DIMENSION, np.float32)), other, base=BASE)
-    with pytest.raises(InputError, match="up: was upgraded by another matrix"):
-        follow(bed.reader(), bed.alias, open_way(other, None, OPTIONS), sides_of(bed), idle=0, lease=2.0)
+    settings = replace(open_way(bed.matrix, None, OPTIONS), settings="of another prompt")
+    for new in (open_way(other, None, OPTIONS), settings):
+        with pytest.raises(InputError, match="up: was upgraded by another matrix, or with other settings of it"):
+            follow(bed.reader(), bed.alias, new, sides_of(bed), idle=0, lease=2.0)
 
 
 def test_a_matrix_needs_the_old_model_and_no_other(bed: Bed) -> None:

@@ -114,8 +114,8 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         words = [LISTS.get(entry["name"], entry["name"]) for entry in live["retrievals"] if entry["name"] != "knn"]
         if unranked["reasons"].get("no vector") and words:
             notes.append(
-                f"A list that also finds documents without a vector ({joined(words)}) shows those of them that are "
-                "relevant as if they were not: its figures are too low."
+                f"Where a list finds documents without a vector, as {joined(words)} may, the relevant ones count "
+                "there as not relevant, and its figures are too low."
             )
     pool = live["pool"]
     if pool["without_vector"]:

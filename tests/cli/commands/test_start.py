@@ -330,7 +330,7 @@ def test_the_timeout_of_the_command_is_that_of_the_writes(model: Path, monkeypat
     monkeypatch.setenv("CROSSALIGN_INDEX", "any")
     monkeypatch.setenv("CROSSALIGN_MODEL", str(model))
     file = indexing_module.read_indexing_file(indexing_module.default_pipeline())
-    made, ready = indexing_module.with_dimension(file, timeout=5)
+    made, ready = indexing_module.with_dimension_and_timeout(file, timeout=5)
     pipeline = load_pipeline(made, components=ready)
     store = pipeline.get_component("writer").document_store
     assert store.to_dict()["init_parameters"]["timeout"] == 5

@@ -38,7 +38,7 @@ def test_every_output_shows_exact_and_live_with_recall_and_what_was_missing(inde
 
 
 def test_lists_that_find_documents_without_vectors_are_said_to_be_judged_too_low(indexed: dict[str, Any]) -> None:
-    said = "documents without a vector (BM25 and hybrid"
+    said = "Where a list finds documents without a vector, as BM25 and hybrid (RRF) may"
     assert not any(said in note for note in live_notes(indexed["live"]))
     indexed["live"]["retrievals"] = [{"name": name} for name in ("knn", "bm25", "hybrid:rrf")]
     assert any(said in note and "its figures are too low" in note for note in live_notes(indexed["live"]))

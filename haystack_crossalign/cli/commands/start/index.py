@@ -89,7 +89,7 @@ def index(
         with Stages(show=not quiet) as progress:
             ready: dict[str, Any] = {}
             if pipeline is None:
-                file, ready = indexing.with_dimension(file, timeout=settings.timeout)
+                file, ready = indexing.with_dimension_and_timeout(file, timeout=settings.timeout)
             with live.connected(settings) as client:
                 held = indexing.check_mapping(client, settings.index, file)
             if not quiet:
