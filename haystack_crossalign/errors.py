@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 
 from haystack_crossalign.messages import one_line, shortened, shown
@@ -79,3 +80,41 @@ class ExternalError(CrossAlignError):
     """An external fault: a server that does not answer, a model that cannot be loaded."""
 
     exit_code = 3
+
+
+def refuse_without_effect(*options: tuple[str, bool, bool, str]) -> None:
+    """Refuse options that were given and that nothing would read.
+
+    :param options: for each its name, whether it was given, whether something reads it, and beside what it has effect.
+    :raises InputError: for the first of them.
+    """
+    for option, given, read, beside in options:
+        if given and not read:
+            raise InputError("has no effect here", source=option, allowed=f"{beside}; or the command without it")
+
+
+def check_whole(value: object, *, field: str, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number in a range.
+
+    :param value: a number; whole numbers of numpy are numbers, too.
+    :param field: its name, for the message.
+    :param least: the smallest that is allowed.
+    :param most: the largest; None for any.
+    :raises InputError: naming the field.
+    """
+    allowed = f"{least} or more" if most is None else f"{least} to {most}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError("is not a whole number", field=field, seen=value, allowed=allowed)
+    if value < least or (most is not None and value > most):
+        raise InputError(f"is too {'small' if value < least else 'large'}", field=field, seen=value, allowed=allowed)
+
+
+def check_list(value: object, *, field: str) -> None:
+    """Refuse a text where a list of texts belongs: it would be read letter by letter.
+
+    :param value: what was given; None for nothing.
+    :param field: its name, for the message.
+    :raises InputError: naming the field.
+    """
+    if isinstance(value, str):
+        raise InputError("is a text and not a list", field=field, seen=value, allowed=f"a list, such as [{value!r}]")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from haystack_crossalign.api.index import audit_index
     from haystack_crossalign.api.model_options import ModelOptions
     from haystack_crossalign.api.models import repair_model, train_model
-    from haystack_crossalign.api.requests import FilesRequest, IndexRequest, Measured
+    from haystack_crossalign.api.requests.files import FilesRequest
+    from haystack_crossalign.api.requests.index import IndexRequest
+    from haystack_crossalign.api.requests.judged import Measured
     from haystack_crossalign.api.upgrade import upgrade_index
 
 __all__ = [
@@ -37,9 +39,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "FilesRequest": "requests",
-        "IndexRequest": "requests",
-        "Measured": "requests",
+        "FilesRequest": "requests.files",
+        "IndexRequest": "requests.index",
+        "Measured": "requests.judged",
         "ModelOptions": "model_options",
         "audit_collection": "collection",
         "audit_index": "index",

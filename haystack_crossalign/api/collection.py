@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.api.requests import FilesRequest, Measured
+from haystack_crossalign.api.requests.files import FilesRequest
+from haystack_crossalign.api.requests.judged import Measured
 from haystack_crossalign.audit.provenance import build_provenance, describe_data
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.result_lists import audit_run as audit_ranked_lists

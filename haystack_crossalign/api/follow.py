@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from haystack_crossalign.api.gate import MovedEncoder, open_old_model
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.errors import CrossAlignError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import read_fields

@@ -10,7 +10,8 @@ from typing import Any
 
 from haystack_crossalign.api.collection import CollectionAudit, read_files, reading_log
 from haystack_crossalign.api.index import LiveAudit
-from haystack_crossalign.api.requests import FilesRequest, IndexRequest
+from haystack_crossalign.api.requests.files import FilesRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.audit.gaps import ContentVersion, find_gaps, questions_of
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.formats.query_log import iso_time, log_weights, read_dates, read_query_log

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.api.index import LiveAudit
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.audit.compare import Comparison, compare_results
 from haystack_crossalign.audit.gate import Condition, Outcome, evaluate_gate
 from haystack_crossalign.audit.result import AuditResult
@@ -160,6 +160,7 @@ class Gate:
         ``auto`` is that of a repair, :data:`~haystack_crossalign.repair.options.KEEP_OWN_FIRST`, or one query where
         that is more; None asks nothing.
     :param progress: called with step, done and total.
+    :raises InputError: for a contradictory request.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class Gate:
         measures += [parse_measure(name) for _, name in (_SAME_LANGUAGE, _OWN_FIRST)]
         scenarios = tuple(dict.fromkeys([*request.measured.scenarios, *_SCENARIOS]))
         self.request = replace(request, measured=replace(request.measured, scenarios=scenarios, also=measures))
+        self.request.check()
         self.result: GateResult | None = None
         self._client = client
         self._new = new

@@ -10,7 +10,7 @@ from typing import Any
 
 from haystack_crossalign.api.collection import reading_log
 from haystack_crossalign.api.index_model import check_model_of, open_model_of
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.audit.scenarios import Scenario

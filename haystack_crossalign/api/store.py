@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from haystack_crossalign.api.requests import FilesRequest
+from haystack_crossalign.api.requests.files import FilesRequest
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.read import judged_pool

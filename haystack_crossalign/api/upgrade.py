@@ -9,7 +9,7 @@ from pathlib import Path
 
 from haystack_crossalign.api.collection import opened
 from haystack_crossalign.api.gate import Gate
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.settings import LiveSettings

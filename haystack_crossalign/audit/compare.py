@@ -131,6 +131,13 @@ def compare_with_baseline(
     :returns: one comparison per result, in their order.
     :raises InputError: if a result shares no row with the baseline, or no query of a row.
     """
+    for one in (baseline, *results):
+        if not isinstance(one, AuditResult):
+            raise InputError(
+                "is not a result", seen=type(one).__name__, allowed="an AuditResult; read_result reads one"
+            )
+    if len(names) != len(results) + 1:
+        raise InputError("wrong number of names", field="names", seen=len(names), allowed=str(len(results) + 1))
     comparisons = []
     for result, name in zip(results, names[1:], strict=True):
         both = (names[0], name)

@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import check_whole
 from haystack_crossalign.measures.base import Facts, Measure, QueryValues, evaluate
 from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_lower_bound
 from haystack_crossalign.measures.statistics import bootstrap_means, median_interval, quantiles
@@ -85,10 +85,10 @@ def aggregate(
     :param confidence: of the intervals.
     :param seed: of the bootstrap.
     :param values: the measures' values where `evaluate` was called already.
-    :raises InputError: if ``samples`` or ``confidence`` is out of range.
+    :raises InputError: if ``samples``, ``confidence`` or ``seed`` is out of range.
     """
-    if samples < 0:
-        raise InputError("is too small", field="samples", seen=samples, allowed="0 or more")
+    check_whole(samples, field="samples", least=0)
+    check_whole(seed, field="seed", least=0)
     evaluated = evaluate(table, measures) if values is None else values
     queries = int(table.ranks.shape[0])
     row = RowStatistics(

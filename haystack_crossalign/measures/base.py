@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.errors import check_whole
 from haystack_crossalign.ranks.table import CENSORED, RankTable
 
 Direction = Literal[-1, 0, 1]
@@ -20,6 +21,9 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Ranks = NDArray[np.int32]
+
+_LARGEST_CUTOFF = 999_999_999
+"""It and the next number fit into the 32 bits of a rank."""
 
 UNRANKED = np.iinfo(np.int32).max
 """"No known rank" when taking a minimum: larger than any rank."""
@@ -68,6 +72,11 @@ class Measure(ABC):
     """
     direction: Direction = 1
     """Whether higher is better."""
+
+    def __post_init__(self) -> None:
+        """Refuse a cut-off that `parse_measure` would not read."""
+        if (cutoff := getattr(self, "cutoff", None)) is not None:
+            check_whole(cutoff, field="cutoff", least=1, most=_LARGEST_CUTOFF)
 
     @property
     @abstractmethod

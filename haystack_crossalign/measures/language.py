@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures.base import (
     UNRANKED,
     Direction,
@@ -161,6 +162,12 @@ class Top1(Measure):
 
     relevance: Literal["relevant", "other"]
     language: Literal["same", "other"]
+
+    def __post_init__(self) -> None:
+        """Refuse any other value."""
+        for field, allowed in (("relevance", ("relevant", "other")), ("language", ("same", "other"))):
+            if (value := getattr(self, field)) not in allowed:
+                raise InputError("unknown choice", field=field, seen=value, allowed=", ".join(allowed))
 
     title = "What stands at rank 1 (Top1)"
     definition = "Share of queries by what stands first: relevant or not, in the query's language or in another."

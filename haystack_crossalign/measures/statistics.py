@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import InputError, check_whole
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def bootstrap_means(values: ArrayLike, *, samples: int = 1000, confidence: float
     :raises InputError: if an option is out of range.
     :raises ValueError: if the values are not a finite (or NaN) matrix.
     """
-    _check(samples=samples, confidence=confidence)
+    _check(seed=seed, samples=samples, confidence=confidence)
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2:
         raise ValueError(f"values must have the shape [queries, measures], not {matrix.shape}")
@@ -98,7 +98,7 @@ def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 1
     :returns: p, or NaN if no query has both values.
     :raises InputError: if an option is out of range.
     """
-    _check(permutations=permutations)
+    _check(seed=seed, permutations=permutations)
     difference = _differences(a, b)
     if not difference.size:
         return float("nan")
@@ -129,7 +129,7 @@ def paired_permutation_tests(a: ArrayLike, b: ArrayLike, *, permutations: int = 
     :returns: p-values, float64 [T].
     :raises InputError: if an option is out of range.
     """
-    _check(permutations=permutations)
+    _check(seed=seed, permutations=permutations)
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     differences = second - first
     changed = np.count_nonzero(differences, axis=0)
@@ -228,10 +228,9 @@ def queries_needed(tests: int = 1, *, level: float = SIGNIFICANT) -> int:
     return queries
 
 
-def _check(*, samples: int = 1, permutations: int = 1, confidence: float = 0.5) -> None:
-    for field, number in (("samples", samples), ("permutations", permutations)):
-        if number < 1:
-            raise InputError("is too small", field=field, seen=number, allowed="1 or more")
+def _check(*, seed: int = 0, samples: int = 1, permutations: int = 1, confidence: float = 0.5) -> None:
+    for field, number, least in (("samples", samples, 1), ("permutations", permutations, 1), ("seed", seed, 0)):
+        check_whole(number, field=field, least=least)
     if not 0 < confidence < 1:
         raise InputError(
             "is not a level of confidence", field="confidence", seen=confidence, allowed="above 0, below 1"

@@ -67,7 +67,8 @@ def language_codes(values: ArrayLike, count: int, languages: int, name: str) -> 
 
 
 def relevant_versions(values: ArrayLike, rows: int, version_languages: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return relevant versions as int64 [rows, R]; raise `InputError` unless each is a version with documents or -1.
+    """Return relevant versions as int64 [rows, R]; raise `InputError` unless each is a version with documents,
+    named once, or -1.
 
     :param version_languages: int32 [V], code of each version's language, -1 if a version has no documents.
     """
@@ -82,5 +83,15 @@ def relevant_versions(values: ArrayLike, rows: int, version_languages: NDArray[n
             field="relevant",
             seen=int(wanted[row, column]),
             allowed=f"0 to {len(version_languages) - 1}, or -1 for none",
+        )
+    ordered = np.sort(wanted, axis=1)
+    twice = np.argwhere((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != -1))
+    if len(twice):
+        row, column = twice[0]
+        raise InputError(
+            f"a relevant version of query {row} is named twice, and would count twice",
+            field="relevant",
+            seen=int(ordered[row, column]),
+            allowed="each version once",
         )
     return wanted

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,3 +99,22 @@ def test_texts_of_the_sample_do_not_count_as_cut(collection: JudgedCollection, m
     assert audit_collection(long, model).provenance["model"]["cut_texts"]["documents"] == len(texts)
     given = with_vectors(long, "documents", model)
     assert audit_collection(given, model).provenance["model"]["cut_texts"]["documents"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scenarios": "multi"}, "field 'scenarios': is a text and not a list; seen: 'multi'; allowed: a list"),
+        ({"languages": "zh"}, "field 'languages': is a text and not a list; seen: 'zh'"),
+        ({"measures": "MRR"}, "field 'measures': is a text and not a list; seen: 'MRR'"),
+        ({"measures": []}, "field 'measures': no measure; allowed: names of measures, or None"),
+        ({"measures": [10]}, "field 'measures': is not a measure; seen: 10"),
+        ({"samples": -1}, "field 'samples': is too small; seen: -1; allowed: 0 or more"),
+        ({"seed": -1}, "field 'seed': is too small; seen: -1; allowed: 0 or more"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    collection: JudgedCollection, model: Encoder, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        audit_collection(collection, model, **changes)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import haystack_crossalign as ca
-from haystack_crossalign.api.gate import GateResult, Loss, gate_lines, losses_of
+from haystack_crossalign.api.gate import Gate, GateResult, Loss, gate_lines, losses_of
 from haystack_crossalign.audit.compare import compare_results
 from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.errors import InputError
@@ -151,3 +151,9 @@ def test_bounds_count_in_queries_only_where_none_is_asked_for() -> None:
     for bound in (-0.1, 1.5):
         with pytest.raises(InputError, match="keep_own_first"):
             check_own_first(bound)
+
+
+def test_probes_beside_queries_are_refused_before_anything_is_opened() -> None:
+    """Neither the client nor the new vectors are asked: none of them is there."""
+    with pytest.raises(InputError, match="--probes: has no effect here"):
+        Gate(cast(Any, None), ca.IndexRequest(queries=Path("q.jsonl"), probes=5), cast(Any, None))

@@ -86,6 +86,10 @@ def test_what_a_request_cannot_be_is_one_error_before_anything_is_sent() -> None
         ({"resume": "gone.state"}, "--resume: no such file"),
         ({"settings": ca.opensearch.LiveSettings(index="a")}, "field 'settings.hosts': not given"),
         ({"measured": ca.Measured(measures=["Depth@3"])}, "Depth@3"),
+        ({"queries": "q.jsonl", "probes": 5}, "--probes: has no effect here; allowed: --index without --queries"),
+        ({"query_language": "en"}, "--query-language: has no effect here; allowed: --queries FILE"),
+        ({"expand_groups": False}, "--expand-groups: has no effect here; allowed: --queries FILE"),
+        ({"id_field": "key"}, "--id-field: has no effect here; allowed: --pipeline FILE"),
     ]
     for arguments, message in wrong:
         settings = ca.opensearch.LiveSettings(hosts=("http://127.0.0.1:9",), index="a", patience=0.1)

@@ -13,7 +13,7 @@ from upgrading import remove
 
 from haystack_crossalign.api import upgrade_index
 from haystack_crossalign.api.gate import Gate, gate_lines
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.audit.gate import parse_condition
 from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.models.encoder import Encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -254,3 +255,19 @@ def test_other_gains_and_levels_are_said(make_row: Any, make_result: Any) -> Non
         "A document counts as relevant from grade 1 before and from grade 2 after.",
         "The gains of NDCG are binary before and linear after.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"b": {}}, "is not a result; seen: 'dict'"),
+        ({"names": ("A",)}, "field 'names': wrong number of names; seen: 1; allowed: 2"),
+        ({"samples": 0}, "field 'samples': is too small; seen: 0; allowed: 1 or more"),
+        ({"permutations": 1.5}, "field 'permutations': is not a whole number; seen: 1.5"),
+        ({"seed": -1}, "field 'seed': is too small; seen: -1; allowed: 0 or more"),
+    ],
+)
+def test_wrong_arguments_are_named(make_row: Any, make_result: Any, changes: dict[str, Any], message: str) -> None:
+    before, after = one_row(make_row, make_result, [1.0, 2.0, 3.0]), one_row(make_row, make_result, [2.0, 2.0, 1.0])
+    with pytest.raises(InputError, match=re.escape(message)):
+        compare_results(**{"a": before, "b": after, **changes})

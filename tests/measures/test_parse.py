@@ -1,5 +1,8 @@
 """Names of measures: what is understood, what is refused, and what a measure says about itself."""
 
+import re
+
+import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
@@ -109,3 +112,25 @@ def test_names_of_results_are_known_whatever_their_language():
     assert known_measure("Rank[zh-Hant]") == RankOf("zh-Hant")
     assert known_measure("Own") is None
     assert known_measure("Own[und]") is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Complete(0), "field 'cutoff': is too small; seen: 0; allowed: 1 to 999999999"),
+        (lambda: NDCG(-1), "field 'cutoff': is too small; seen: -1"),
+        (lambda: MRR(2.5), "field 'cutoff': is not a whole number; seen: 2.5"),
+        (lambda: Recall(True), "field 'cutoff': is not a whole number; seen: True"),
+        (lambda: LangNDCG(10**9), "field 'cutoff': is too large; seen: 1000000000"),
+        (lambda: Top1("same", "relevant"), "field 'relevance': unknown choice; seen: 'same'; allowed: relevant, other"),
+        (lambda: Top1("other", "zh"), "field 'language': unknown choice; seen: 'zh'; allowed: same, other"),
+    ],
+)
+def test_a_measure_made_by_hand_takes_what_its_name_would(make, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        make()
+
+
+def test_whole_numbers_of_numpy_are_cut_offs():
+    assert Complete(np.int64(10)) == Complete(10)
+    assert MRR(None) == MRR()

@@ -10,7 +10,7 @@ from haystack import Document
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
 
-from haystack_crossalign.api.requests import FilesRequest
+from haystack_crossalign.api.requests.files import FilesRequest
 from haystack_crossalign.api.store import read_store
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import ExternalError, InputError

@@ -203,12 +203,12 @@ KINDS = (
 def test_exact_where_rounding_matters_most(kind, similarity, precision, slow_ranks, assert_same_ranks):
     rng = np.random.default_rng(KINDS.index(kind))
     queries, documents = _hard_pool(kind, rng)
-    relevant = np.stack([rng.permutation(len(documents))[:3] for _ in queries])
+    relevant = np.stack([rng.permutation(200)[:3] for _ in queries])
     for versions in (None, np.arange(len(documents)) // 4 * 2 + np.arange(len(documents)) % 2):
         pool = _arguments(
             queries,
             documents,
-            relevant % 200,
+            relevant,
             tie_order=rng.permutation(400),
             versions=versions,
             similarity=similarity,
@@ -292,6 +292,10 @@ def test_inputs_are_not_changed_and_may_be_read_only():
         ({"queries": np.array([[1, 0, 0]])}, r"different dimension; seen: \(3, 2\)"),
         ({"queries": np.empty((1, 0))}, r"the vectors of queries must be a table"),
         ({"queries": np.array([1, 0])}, r"the vectors of queries must be a table"),
+        (
+            {"relevant": np.array([[1, 1]])},
+            r"a relevant version of query 0 is named twice, and would count twice; seen: 1",
+        ),
         ({"relevant": np.array([[2]])}, r"a relevant version of query 0 is not among the documents; seen: 2"),
         ({"relevant": np.array([[-2]])}, r"is not among the documents; seen: -2"),
         ({"relevant": np.array([[0.5]])}, r"'relevant' must be a table of integers"),

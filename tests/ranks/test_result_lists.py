@@ -124,6 +124,12 @@ def _slow(retrieved, relevant, languages, codes, ids, versions, scores):
 
 
 @settings(deadline=None, max_examples=200)
+def _some_of(rng, versions):
+    """Up to three different versions, in any order, with -1 for what is missing."""
+    chosen = rng.permutation(versions)[: rng.integers(0, 4)]
+    return rng.permutation(np.concatenate([chosen, np.full(3 - len(chosen), -1)]))
+
+
 @given(seed=st.integers(0, 2**32 - 1), chunked=st.booleans(), scored=st.sampled_from(["no", "ordered", "any"]))
 def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
     rng = np.random.default_rng(seed)
@@ -134,7 +140,7 @@ def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
     retrieved = rng.integers(0, count, (queries, depth))
     for row in retrieved:
         row[rng.integers(0, depth + 1) :] = -1
-    relevant = rng.integers(-1, versions.max() + 1, (queries, 3))
+    relevant = np.stack([_some_of(rng, versions.max() + 1) for _ in range(queries)])
     ids = rng.permutation(count)
     scores = None
     if scored != "no":
@@ -169,6 +175,7 @@ def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
         ([[0, -2]], [[0]], {}, "result 2 of query 0 is not a known document; seen: -2"),
         ([[0, -1, 1]], [[0]], {}, "result 2 of query 0 is missing, but the list goes on"),
         ([[0]], [[6]], {}, "a relevant version of query 0 is not among the documents; seen: 6"),
+        ([[0]], [[2, -1, -1, 2]], {}, "a relevant version of query 0 is named twice, and would count twice; seen: 2"),
         ([[0]], [[0], [1]], {}, "'relevant' must be a table of integers with one row for each query"),
         ([[0.5]], [[0]], {}, "'retrieved' must be a table of integers"),
         ([[0, 1]], [[0]], {"scores": [[1]]}, "scores do not fit the lists"),

@@ -14,7 +14,7 @@ from upgrading import BASE, DIMENSION, KEPT, Bed, ByText, document, everything, 
 
 from haystack_crossalign.api.follow import newest_since_switch, open_sides, written_since_switch
 from haystack_crossalign.api.gate import MovedEncoder
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.errors import CrossAlignError, InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.settings import LiveSettings

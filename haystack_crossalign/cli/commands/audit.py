@@ -11,12 +11,12 @@ import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.groups import refuse_without_effect, with_groups
+from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
-    from haystack_crossalign.api.requests import FilesRequest
+    from haystack_crossalign.api.requests.files import FilesRequest
     from haystack_crossalign.audit.run import Embedder
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.data.collection import JudgedCollection
@@ -220,7 +220,7 @@ def audit(
             [queries, qrels, workbench, model.embedder, only_live.pipeline, place.config, only_live.state,
              only_live.resume, flags.fail_if_worse_than, *only_live.requests]
         )  # fmt: skip
-        from haystack_crossalign.api.requests import IndexRequest
+        from haystack_crossalign.api.requests.index import IndexRequest
         from haystack_crossalign.cli.commands.audit_index import audit_live, read_lists
         from haystack_crossalign.opensearch.index.user_filter import read_filter
 
@@ -248,21 +248,10 @@ def audit(
             measured=flags.measured(languages, pairs, [file.stem for file in only_live.requests]),
             model=model,
         )
-        asked = queries is not None or workbench is not None
-        refuse_without_effect(
-            ("--id-field", only_live.id_field is not None, only_live.pipeline is not None, "--pipeline FILE"),
-            (
-                "--depth",
-                only_live.depth is not None,
-                bool(index_request.lists),
-                "--live, or --request-size for requests",
-            ),
-            ("--probes", only_live.probes is not None, not asked, "--index without --queries"),
-            ("--relevance-level", relevance_level != 1, asked, "--queries FILE"),
-            ("--query-language", query_language is not None, asked, "--queries FILE"),
-            ("--expand-groups", expand_groups is not None, asked, "--queries FILE"),
-            ("--skip-invalid", skip_invalid, asked, "--queries FILE"),
-        )
+        if only_live.depth is not None and not index_request.lists:
+            raise InputError(
+                "has no effect here", source="--depth", allowed="--live, or --request-size for requests; or without it"
+            )
         index_request.check()
         settings = live.live_settings(
             place, index_fields, login,
@@ -288,7 +277,7 @@ def audit(
         [documents, queries, document_vectors, query_vectors, qrels, workbench, beir, model.embedder, results, store,
          only_live.pipeline, flags.fail_if_worse_than]
     )  # fmt: skip
-    from haystack_crossalign.api.requests import FilesRequest
+    from haystack_crossalign.api.requests.files import FilesRequest
 
     request = FilesRequest(
         documents=documents,

@@ -14,7 +14,7 @@ from haystack_crossalign.errors import CrossAlignError, InputError
 
 if TYPE_CHECKING:
     from haystack_crossalign.api.index import LiveAudit
-    from haystack_crossalign.api.requests import IndexRequest
+    from haystack_crossalign.api.requests.index import IndexRequest
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 

@@ -44,7 +44,7 @@ def convert(
 ) -> None:
     """Convert judged collections: JSON Lines, TREC, BEIR, OpenSearch's Search Relevance Workbench. Grades are kept."""
     from haystack_crossalign.api.collection import read_files, reading_log
-    from haystack_crossalign.api.requests import FilesRequest
+    from haystack_crossalign.api.requests.files import FilesRequest
 
     if not any((qrels_out, beir_out, workbench_out, query_set_out)):
         raise InputError(

@@ -105,7 +105,7 @@ def gaps(
             purpose="the gaps of an index",
         )  # fmt: skip
         from haystack_crossalign.api.gaps import gaps_of_files
-        from haystack_crossalign.api.requests import FilesRequest
+        from haystack_crossalign.api.requests.files import FilesRequest
 
         request = FilesRequest(
             documents=documents,
@@ -139,7 +139,7 @@ def gaps(
 
 def _of_index(settings: Any, asked: dict[str, Any], wanted: dict[str, Any], stages: Stages) -> dict[str, Any]:
     from haystack_crossalign.api.gaps import gaps_of_index
-    from haystack_crossalign.api.requests import IndexRequest
+    from haystack_crossalign.api.requests.index import IndexRequest
     from haystack_crossalign.cli.shared.terminal import say
 
     client = live.connect(settings)

@@ -11,7 +11,7 @@ import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.groups import refuse_without_effect, with_groups
+from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.triplet_files import (
     Counts,
     Language,
@@ -21,7 +21,7 @@ from haystack_crossalign.cli.shared.triplet_files import (
     finish,
     target_tags,
 )
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import InputError, refuse_without_effect
 
 if TYPE_CHECKING:
     from haystack_crossalign.files.reading import Source
@@ -210,7 +210,7 @@ def _from_files(
         unclear = {"documents in a language that is not clear": detected.unclear} if detect else {}
         return _Read(triplets_from_documents(detected.rows, tags, language=language), (file.source,), unclear)
     from haystack_crossalign.api.collection import read_files
-    from haystack_crossalign.api.requests import FilesRequest
+    from haystack_crossalign.api.requests.files import FilesRequest
     from haystack_crossalign.data.reading_log import ReadingLog
 
     request = FilesRequest(

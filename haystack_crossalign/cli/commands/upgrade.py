@@ -195,7 +195,7 @@ def _look_after(
 ) -> None:
     """What is written with the old model after the switch: converted, or counted and said."""
     from haystack_crossalign.api.model_options import ModelOptions
-    from haystack_crossalign.api.requests import IndexRequest
+    from haystack_crossalign.api.requests.index import IndexRequest
     from haystack_crossalign.cli.shared.following import follow_writers, tell_newest
 
     old = ModelOptions(

@@ -8,7 +8,7 @@ from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import CrossAlignError
 
 if TYPE_CHECKING:
-    from haystack_crossalign.api.requests import IndexRequest
+    from haystack_crossalign.api.requests.index import IndexRequest
     from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
     from haystack_crossalign.upgrade.follow import Followed
     from haystack_crossalign.upgrade.ways import NewVectors

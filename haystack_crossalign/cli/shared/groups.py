@@ -8,19 +8,6 @@ from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Any, get_type_hints
 
-from haystack_crossalign.errors import InputError
-
-
-def refuse_without_effect(*options: tuple[str, bool, bool, str]) -> None:
-    """Refuse options that were given and that nothing would read.
-
-    :param options: for each its name, whether it was given, whether something reads it, and beside what it has effect.
-    :raises InputError: for the first of them.
-    """
-    for option, given, read, beside in options:
-        if given and not read:
-            raise InputError("has no effect here", source=option, allowed=f"{beside}; or the command without it")
-
 
 def with_groups(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Show the fields of a command's dataclass parameters to Typer as separate options.

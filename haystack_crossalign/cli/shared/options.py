@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from haystack_crossalign.api.model_options import ModelOptions
-from haystack_crossalign.api.requests import Measured
+from haystack_crossalign.api.requests.judged import Measured
 from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL

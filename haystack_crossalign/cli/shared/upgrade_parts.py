@@ -116,7 +116,7 @@ def open_gate(
         return None
     from haystack_crossalign.api.gate import Gate
     from haystack_crossalign.api.model_options import ModelOptions
-    from haystack_crossalign.api.requests import IndexRequest
+    from haystack_crossalign.api.requests.index import IndexRequest
     from haystack_crossalign.audit.gate import parse_condition
 
     if flags.ties not in opt.TIES:

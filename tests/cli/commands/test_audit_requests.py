@@ -14,7 +14,7 @@ from fault_proxy import Proxy
 from production_requests import INDEX, KINDS, TEMPLATE_SOURCE, clean, prepare, queries, reciprocal_ranks, write
 
 from haystack_crossalign.api.index import audit_index
-from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.api.requests.index import IndexRequest
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 
 EXAMPLE = re.compile(r"```json (?P<name>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
