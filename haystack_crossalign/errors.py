@@ -105,8 +105,9 @@ def check_whole(value: object, *, field: str, least: int, most: int | None = Non
     allowed = f"{least} or more" if most is None else f"{least} to {most}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError("is not a whole number", field=field, seen=value, allowed=allowed)
-    if value < least or (most is not None and value > most):
-        raise InputError(f"is too {'small' if value < least else 'large'}", field=field, seen=value, allowed=allowed)
+    number = int(value)
+    if number < least or (most is not None and number > most):
+        raise InputError(f"is too {'small' if number < least else 'large'}", field=field, seen=number, allowed=allowed)
 
 
 def check_list(value: object, *, field: str) -> None:
