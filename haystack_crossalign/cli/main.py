@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -138,13 +139,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _leave(*outcome)
 
 
+@cache
+def _command() -> Callable[..., object]:
+    """The command line, whose hundreds of options take Typer longer than most runs take to read theirs."""
+    return typer.main.get_command(app)
+
+
 def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:
     """The exit code of a run, and its message."""
     try:
         _refuse_empty(sys.argv[1:] if arguments is None else arguments)
         with _ended_like_interrupted():
             # Not standalone: Typer would print usage errors over several lines, quoting user input at any length.
-            code = app(
+            code = _command()(
                 args=None if arguments is None else list(arguments), prog_name="crossalign", standalone_mode=False
             )
     except CrossAlignError as error:

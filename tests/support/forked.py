@@ -21,7 +21,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
-HEAVY = ("torch", "transformers", "sentence_transformers", "datasets", "haystack", "haystack.components.builders")
+HEAVY = (
+    *("torch", "transformers", "sentence_transformers", "datasets", "haystack", "haystack.components.builders"),
+    *("typer", "opensearchpy", "langcodes"),
+)
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 LENGTH = 8
 
@@ -64,6 +67,7 @@ def serve(address: str) -> list[str]:
 
     for name in HEAVY:
         importlib.import_module(name)
+    sys.modules["langcodes"].Language.get("en").display_name()  # reads the names of all languages
     gc.collect()
     gc.freeze()  # else the first collection of each child would copy the pages of all that is here
     sys.modules.pop("__main__")
