@@ -108,7 +108,7 @@ def part_table(
     query_languages: Sequence[str],
     *,
     pool_languages: Sequence[str],
-    pool_size: int,
+    pool_size: int | None,
     level: int = 1,
 ) -> RankTable:
     """Build a rank table from the records of queries; estimated ranks are rounded.
@@ -116,7 +116,7 @@ def part_table(
     :param parts: ``exact`` of the records, or what ``live`` holds for one retrieval.
     :param query_languages: normalized languages of the queries.
     :param pool_languages: normalized languages of the pool.
-    :param pool_size: number of versions in the pool.
+    :param pool_size: number of versions in the pool; None where it is not known.
     :param level: least gain of a relevant version, where the parts have gains.
     """
     tags = {*query_languages, *pool_languages}

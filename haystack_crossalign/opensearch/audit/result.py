@@ -16,9 +16,10 @@ from haystack_crossalign.opensearch.audit.records import Record, relevant_part
 from haystack_crossalign.opensearch.audit.rows import ShownFields, Texts, task_rows
 from haystack_crossalign.opensearch.audit.tasks import Task
 from haystack_crossalign.opensearch.audit.units import Measurer
+from haystack_crossalign.opensearch.exact.ranked import WITHOUT_VECTOR
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
-from haystack_crossalign.opensearch.live.lists import Retrieval
+from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 
 _MOST_UNRANKED = 100
 _MOST_REPEATED = 10
@@ -82,7 +83,7 @@ def build_result(
                 retrievals=[retrieval.name for retrieval in measurer.retrievals],
                 pool_languages=measurer.pool_languages,
                 pool_size=measurer.pool_size,
-                listed_pool=measurer.listed_pool,
+                listed_pools={retrieval.name: measurer.listed_pool(retrieval) for retrieval in measurer.retrievals},
                 count=count,
                 texts=texts,
                 top=options_top,
@@ -204,7 +205,13 @@ def _unranked(work: Work, texts: Texts) -> dict[str, Any]:
                 counts[reason] += 1
                 if len(shown) < _MOST_UNRANKED:
                     shown.append({"query": task.queries.ids[place], "name": texts.shown(name), "reason": reason})
-    return {"count": counts.total(), "reasons": dict(sorted(counts.items())), "first": shown}
+    counted = [one.name for one in _retrievals(work) if not isinstance(one, KnnRetrieval)]
+    return {
+        "count": counts.total(),
+        "reasons": dict(sorted(counts.items())),
+        "first": shown,
+        **({"counted_in": counted} if counts[WITHOUT_VECTOR] and counted else {}),
+    }
 
 
 def _retrievals(work: Work) -> list[Retrieval]:

@@ -123,7 +123,7 @@ def task_rows(
     retrievals: Sequence[str],
     pool_languages: Sequence[str],
     pool_size: int,
-    listed_pool: int,
+    listed_pools: Mapping[str, int | None],
     count: str,
     texts: Texts,
     top: int,
@@ -138,7 +138,7 @@ def task_rows(
     :param retrievals: names of the retrieved lists.
     :param pool_languages: languages of the pool.
     :param pool_size: number of versions in the pool.
-    :param listed_pool: number of what the ranks in lists count in the pool.
+    :param listed_pools: number of what the ranks in each list count in its pool, by name; None where not known.
     :param count: what they count, ``versions`` or ``hits``.
     :param texts: source of the texts of examples.
     :param top: k of the recall, and ranks of each list that measures of whole lists know.
@@ -169,7 +169,7 @@ def task_rows(
             if len(live) < len(own):
                 continue
             table = part_table(
-                live, queries.languages, pool_languages=pool_languages, pool_size=listed_pool, level=level
+                live, queries.languages, pool_languages=pool_languages, pool_size=listed_pools[name], level=level
             )
             table = _with_lists(table, task, records, name, places, top, by_version=count == "versions")
             recall = _recall([part["recall"] for part in live], top, samples, seed)

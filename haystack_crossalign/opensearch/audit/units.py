@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -15,13 +15,13 @@ from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.records import Record, estimated_parts, table_parts
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_judged
 from haystack_crossalign.opensearch.exact.counting import count_ranks, reasons_without_rank
-from haystack_crossalign.opensearch.exact.ranked import Unranked
+from haystack_crossalign.opensearch.exact.ranked import REASONS, WITHOUT_VECTOR, Unranked
 from haystack_crossalign.opensearch.exact.sampling import estimate_ranks
 from haystack_crossalign.opensearch.exact.versions import Version, VersionPool, count_version_ranks, version_pool
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import exact_top
 from haystack_crossalign.opensearch.live.hits import Hit
-from haystack_crossalign.opensearch.live.lists import Retrieval
+from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.live.ranks import list_recall, live_table, versions_held, without_repeats
 from haystack_crossalign.opensearch.local.counting import LocalCounter, LocalRanks
@@ -135,10 +135,17 @@ class Measurer:
         """Number of versions in the pool."""
         return self._version_pool().versions if self.chunked else self.task.view.pool().documents
 
-    @property
-    def listed_pool(self) -> int:
-        """Number of what the ranks in lists count in the pool."""
-        return self.task.view.pool().documents if self._options.count == "hits" else self.pool_size
+    def listed_pool(self, retrieval: Retrieval) -> int | None:
+        """Number of what the ranks in a list count in its pool; None where that is not known.
+
+        :param retrieval: the list; only that of nearest neighbors leaves out documents without a vector.
+        """
+        pool = self.task.view.pool()
+        further = 0 if isinstance(retrieval, KnnRetrieval) else pool.without_vector
+        if self._options.count == "hits" or not self.chunked:
+            return pool.documents + further
+        # How many versions the documents without a vector make up, beyond those with one, is not counted.
+        return None if further else self.pool_size
 
     @property
     def by_language(self) -> Mapping[str, int]:
@@ -180,15 +187,17 @@ class Measurer:
             self._pace.spend(self.load(len(queries), with_top=0))
         unranked = self._exact(queries, unit.first, records, local)
         exact = self._exact_top(queries, tops, records, local)
-        left = self._without(queries, unranked)
+        absent = [{name: why for name, why in names.items() if why != WITHOUT_VECTOR} for names in unranked]
+        near, others = self._without(queries, unranked), self._without(queries, absent)
         for retrieval in self.retrievals:
-            self._live(retrieval, left, tops, exact, records)
+            asked = near if isinstance(retrieval, KnnRetrieval) else others
+            self._live(retrieval, asked, tops, exact, records)
         return records
 
     def _exact(
         self, queries: LiveQueries, first: int, records: list[Record], local: LocalRanks | None
-    ) -> list[set[str]]:
-        """Add exact or estimated ranks; returns for each query the names of the relevant versions without a rank."""
+    ) -> list[dict[str, str]]:
+        """Add exact or estimated ranks; returns for each query the relevant versions without a rank, with reasons."""
         options, view = self._options, self.task.view
         if not view.fields.has_vectors:
             return self._outside(queries, records)
@@ -240,17 +249,32 @@ class Measurer:
             )
             for record, part in zip(records, table_parts(counted.table, gains), strict=True):
                 record["exact"] = part
-            missing = counted.unranked
-        names: list[set[str]] = [set() for _ in records]
+            missing = self._explained(queries, counted.unranked) if self.chunked else counted.unranked
+        lacking: list[dict[str, str]] = [{} for _ in records]
         for record in records:
             record["unranked"] = []
         for unranked in missing:
             records[unranked.query]["unranked"].append([unranked.name, unranked.reason])
-            names[unranked.query].add(unranked.name)
-        return names
+            lacking[unranked.query][unranked.name] = unranked.reason
+        return lacking
 
-    def _outside(self, queries: LiveQueries, records: list[Record]) -> list[set[str]]:
-        """For an index without vectors: the names of each query's relevant versions that are not in the pool."""
+    def _explained(self, queries: LiveQueries, missing: Sequence[Unranked]) -> list[Unranked]:
+        """Versions that are not in the pool, each with the reason of its judged documents: of several, that which lets
+        a list find it."""
+        documents = {
+            (one.query, one.name): [name for name in queries.judged[one.query] if self._unit(name) == one.name]
+            for one in missing
+        }
+        reasons = reasons_without_rank(self.task.view, set(chain.from_iterable(documents.values())))
+
+        def reason(one: Unranked) -> str:
+            found = {reasons[name] for name in documents[one.query, one.name]}
+            return next((known for known in REASONS if known in found), one.reason)
+
+        return [replace(one, reason=reason(one)) for one in missing]
+
+    def _outside(self, queries: LiveQueries, records: list[Record]) -> list[dict[str, str]]:
+        """For an index without vectors: each query's relevant versions that are not in the pool, with reasons."""
         view = self.task.view
         wanted = sorted(set(chain.from_iterable(queries.judged)))
         inside: set[str] = set()
@@ -258,7 +282,7 @@ class Measurer:
             only = view.scoring.pool(view.names.query(wanted[start : start + view.fields.most_hits]))
             body = {"size": view.fields.most_hits, "_source": False, "query": only}
             inside |= {view.names.of(hit) for hit in view.client.search(body, view.target)["hits"]["hits"]}
-        names: list[set[str]] = []
+        lacking: list[dict[str, str]] = []
         for record, judged in zip(records, queries.judged, strict=True):
             reasons = reasons_without_rank(view, set(judged) - inside)
             units: dict[str, str] = {}
@@ -267,8 +291,8 @@ class Measurer:
                 if self._unit(name) not in there:
                     units.setdefault(self._unit(name), reason)
             record["unranked"] = [[name, reason] for name, reason in sorted(units.items())]
-            names.append(set(units))
-        return names
+            lacking.append(units)
+        return lacking
 
     def _unit(self, name: str) -> str:
         """Name, for reports, of the unit in which a judged document is ranked."""
@@ -328,7 +352,7 @@ class Measurer:
             by_version=self.chunked,
             merged=merged,
             pool_languages=self.pool_languages,
-            pool_size=self.listed_pool,
+            pool_size=self.listed_pool(retrieval),
             lengths=[len(hits) for hits in returned],
             key=view.names.tie_key,
         )
@@ -351,12 +375,12 @@ class Measurer:
                 part["repeated"] = repeated[place]
             record.setdefault("live", {})[retrieval.name] = part
 
-    def _without(self, queries: LiveQueries, unranked: Sequence[set[str]]) -> LiveQueries:
-        """The queries without judged documents that are not in the pool, which no list could contain."""
+    def _without(self, queries: LiveQueries, unranked: Sequence[Mapping[str, str]]) -> LiveQueries:
+        """The queries without judged documents that a list could not contain."""
         if not any(unranked):
             return queries
 
-        def kept(name: str, lacking: set[str]) -> bool:
+        def kept(name: str, lacking: Mapping[str, str]) -> bool:
             return self._unit(name) not in lacking
 
         judged = [

@@ -24,7 +24,14 @@ from numpy.typing import ArrayLike
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import settled
-from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Top, Unranked
+from haystack_crossalign.opensearch.exact.ranked import (
+    REASONS,
+    Counted,
+    RankedVersion,
+    TableBuilder,
+    Top,
+    Unranked,
+)
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
 
@@ -136,7 +143,7 @@ def relevant_documents(
 
 
 def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, str]:
-    """Why documents have no score, by name: ``not in the index``, ``outside of the filter`` or ``no vector``.
+    """Why documents have no score, by name: one of `REASONS`.
 
     :param view: index, fields and filter.
     :param names: names of documents that the pool lacks.
@@ -147,10 +154,7 @@ def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, s
     without = {**body, "query": {"bool": {"filter": [body["query"], view.scoring.without_vector()]}}}
     answers = view.client.search_all([body, without], view.target)
     stored, bare = ({view.names.of(hit) for hit in answer["hits"]["hits"]} for answer in answers)
-    return {
-        name: "no vector" if name in bare else "outside of the filter" if name in stored else "not in the index"
-        for name in names
-    }
+    return {name: REASONS[0] if name in bare else REASONS[1] if name in stored else REASONS[2] for name in names}
 
 
 class CountingBatch:

@@ -45,13 +45,20 @@ class Top:
     versions: Mapping[str, int]
 
 
+WITHOUT_VECTOR = "no vector"
+"""Why a document has no exact rank, though a list that does not search vectors may find it."""
+
+REASONS = (WITHOUT_VECTOR, "outside of the filter", "not in the index")
+"""Why documents are not in the pool."""
+
+
 @dataclass(frozen=True)
 class Unranked:
     """A relevant version that is not in the pool.
 
     :param query: number of the query, from 0.
     :param name: id of the document, or name of the group.
-    :param reason: ``not in the index``, ``outside of the filter`` or ``no vector``.
+    :param reason: one of `REASONS`, or another one where versions have several documents.
     """
 
     query: int

@@ -108,20 +108,17 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
     unranked = live["unranked"]
     if unranked["count"]:
         reasons = joined([f"{count(number)} {reason}" for reason, number in unranked["reasons"].items()])
+        lists = [LISTS.get(name, name) for name in unranked.get("counted_in", ())]
+        but = f", except that those without a vector count in {joined(lists)}, which may find them" if lists else ""
         notes.append(
-            f"{plural(unranked['count'], 'relevant document')} could not be ranked ({reasons}) and count in no figure."
+            f"{plural(unranked['count'], 'relevant document')} could not be ranked ({reasons}) and count in no "
+            f"figure{but}."
         )
-        words = [LISTS.get(entry["name"], entry["name"]) for entry in live["retrievals"] if entry["name"] != "knn"]
-        if unranked["reasons"].get("no vector") and words:
-            notes.append(
-                f"Where a list finds documents without a vector, as {joined(words)} may, the relevant ones count "
-                "there as not relevant, and its figures are too low."
-            )
     pool = live["pool"]
     if pool["without_vector"]:
         notes.append(
             f"{plural(pool['without_vector'], 'document')} without a vector: no vector search finds what has none, so "
-            "that it is not in the pool."
+            "that it is not in the pool of exact ranks."
         )
     if live["languages_detected"] is not None:
         notes.append(_sentence(live["languages_detected"]["note"]))

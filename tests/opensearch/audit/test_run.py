@@ -313,6 +313,53 @@ def test_chunks_are_ranked_as_versions(opensearch: Any, indexing: Any, queries: 
         run_audit(opensearch.url, "audit-chunks", queries, sample=0.5)
 
 
+@pytest.mark.parametrize(("chunks", "count"), [(1, "versions"), (3, "versions"), (3, "hits")])
+def test_words_find_what_has_no_vector_and_it_counts_there(
+    opensearch: Any, indexing: Any, tmp_path: Path, chunks: int, count: str
+) -> None:
+    """Keyword search reads no vector: its figures are those of the same index in which every document has one."""
+    documents = parallel_documents(chunks=chunks)
+    part = "-0" if chunks > 1 else ""
+    lines = []
+    for group in range(GROUPS):
+        for language in LANGUAGES:
+            vector = documents[f"{language}-{group}{part}"]["embedding"]
+            lines.append({"id": f"{language}{group}", "text": f"number {group} in {language}", "language": language,
+                          "relevant": [f"{tag}-{group}{part}" for tag in LANGUAGES], "embedding": vector})  # fmt: skip
+    path = tmp_path / "queries.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    lacking = [name for name in documents if name.startswith("zh-") and int(name.split("-")[1]) < 5]
+    fewer = {name: {k: v for k, v in one.items() if k != "embedding" or name not in lacking}
+             for name, one in documents.items()}  # fmt: skip
+    rows, without = {}, None
+    for name, kept in (("all", documents), ("some", fewer)):
+        indexing.create(opensearch, f"audit-bare-{name}", kept, indexing.mapping(12))
+        result = run_audit(
+            opensearch.url,
+            f"audit-bare-{name}",
+            path,
+            retrievals=lambda view, _: [KnnRetrieval(view), Bm25Retrieval(view, fields=["content"])],
+            settings={"depth": len(documents)},
+            count=count,
+        ).result
+        rows[name] = {(row.get("retrieval"), row["query_language"]): row for row in result.rows}
+        without = result.live["unranked"] if result.live else None
+    assert without is not None
+    assert (without["reasons"], without["counted_in"]) == ({"no vector": 15}, ["bm25"])
+    merged = chunks > 1 and count == "versions"
+    for language in LANGUAGES:
+        row, whole = rows["some"]["bm25", language], rows["all"]["bm25", language]
+        assert row["pool_size"] == (None if merged else whole["pool_size"])
+        assert row["relevant"] == whole["relevant"] == GROUPS * 3
+        unknown = {"Max@R_norm"} if merged else set()
+        measured = {key: value for key, value in row["measures"].items() if key not in unknown}
+        assert measured == {key: value for key, value in whole["measures"].items() if key not in unknown}
+        assert measured["MRR"] > 0.9
+        exact, near = rows["some"][None, language], rows["some"]["knn", language]
+        assert exact["relevant"] == near["relevant"] == GROUPS * 3 - 5
+        assert near["pool_size"] == (len(documents) - len(lacking) if count == "hits" else exact["pool_size"])
+
+
 def test_a_sample_is_marked_as_such_and_estimates_the_exact_mean(
     opensearch: Any, index: str, queries: Path, whole: AuditResult
 ) -> None:
