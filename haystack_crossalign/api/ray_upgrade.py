@@ -165,7 +165,7 @@ def _run_part(shared: SharedUpgrade, number: int, of: int) -> _Part:
             alias = shared.settings.index
             options = replace(shared.options, part=(number, of))
             new = shared.new() if callable(shared.new) else shared.new
-            outcome = already_done(client, alias, new, lease=options.lease)
+            outcome = already_done(client, alias, new, options)
             gate = None
             if outcome is None:
                 gate = None if shared.gate is None else shared.gate(client, new)

@@ -57,7 +57,7 @@ def upgrade_index(
         warnings.warn(note, stacklevel=2)
     try:
         new = open_way(matrix, None if model is None else opened(model), chosen)
-        if apply and (done := already_done(client, settings.index, new, lease=chosen.lease)) is not None:
+        if apply and (done := already_done(client, settings.index, new, chosen)) is not None:
             return None, done
         plan = make_plan(client, settings.index, new, chosen)
         held = None if gate is None else Gate(client, replace(gate, settings=settings), new, progress=progress)

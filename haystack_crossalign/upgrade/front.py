@@ -12,7 +12,7 @@ from haystack_crossalign.opensearch.connection.failures import MissingPermission
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.outcome import Outcome, outcome_of
 from haystack_crossalign.upgrade.plan import Plan, make_plan
-from haystack_crossalign.upgrade.records.job import SWITCHED, UNFINISHED, lease_name, read_job
+from haystack_crossalign.upgrade.records.job import SWITCHED, UNFINISHED, Job, lease_name, read_job
 from haystack_crossalign.upgrade.records.leases import Leases
 from haystack_crossalign.upgrade.records.ledger import Ledger
 from haystack_crossalign.upgrade.records.owner import this_owner
@@ -66,15 +66,16 @@ def run_upgrade(
     return Upgrade(reader, plan, options, progress=progress, before_switch=before_switch).run()
 
 
-def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: float) -> Outcome | None:
+def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, options: UpgradeOptions) -> Outcome | None:
     """The outcome of an earlier run of the same upgrade that switched the alias, even if it was interrupted just after
     that.
 
     :param reader: connection.
     :param alias: name that stands for the index.
     :param new: where new vectors come from.
-    :param lease: seconds without a sign of life after which the work of another process is taken over.
+    :param options: the user's choices.
     :returns: None if there is something left to do.
+    :raises InputError: if it was done with other choices.
     """
     client = WriteClient(reader, Grant())
     try:
@@ -86,8 +87,11 @@ def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: 
         if job is None or job.state not in (*UNFINISHED, SWITCHED) or not is_switched(reader, job):
             return None
         if job.state == SWITCHED:
-            return outcome_of(job, {}) if new.describes(job.data["way"]) else None
-        with Leases(ledger, this_owner(), seconds=lease) as leases:
+            if not new.describes(job.data["way"]):
+                return None
+            _check_choices(job, options)
+            return outcome_of(job, {})
+        with Leases(ledger, this_owner(), seconds=options.lease) as leases:
             if leases.take(lease_name(alias)) is None:
                 return None
             job.reload()
@@ -97,3 +101,22 @@ def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: 
             return outcome_of(job, {})
     finally:
         client.close()
+
+
+def _check_choices(job: Job, options: UpgradeOptions) -> None:
+    """Refuse to call something done that was asked for otherwise.
+
+    :raises InputError: naming the option.
+    """
+    fields = list(job.data["way"]["fields"])
+    if set(options.vector_fields) != set(fields):
+        raise InputError(
+            "this upgrade is done, of other fields", source="--vector-fields", seen=", ".join(options.vector_fields),
+            allowed=f"{', '.join(fields)}; or crossalign rollback first",
+        )  # fmt: skip
+    if options.keep_old_vectors != bool(job.beside):
+        kept, command = ("the", "with") if job.beside else ("no", "without")
+        raise InputError(
+            f"this upgrade is done, and kept {kept} old vectors", source="--keep-old-vectors",
+            allowed=f"the command {command} it; or crossalign rollback first",
+        )  # fmt: skip

@@ -29,7 +29,7 @@ OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=60, lease=1.5, small=20)
 def upgrade(bed: Bed, options: UpgradeOptions = OPTIONS) -> None:
     """As the command does it."""
     reader, new = bed.reader(), open_way(bed.matrix, None, options)
-    if already_done(reader, bed.alias, new, lease=options.lease) is None:
+    if already_done(reader, bed.alias, new, options) is None:
         outcome = run_upgrade(reader, bed.alias, new, options)
         assert outcome.state == "switched", outcome
 

@@ -64,7 +64,7 @@ def test_what_is_written_after_the_last_pass_is_counted_named_and_kept(
     if cut_off:
         with pytest.raises(CutOffError):
             upgrade(bed)
-        outcome = already_done(bed.reader(), bed.alias, open_way(bed.matrix, None, OPTIONS), lease=2.0)
+        outcome = already_done(bed.reader(), bed.alias, open_way(bed.matrix, None, OPTIONS), OPTIONS)
         assert outcome is not None
     else:
         outcome = upgrade(bed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +104,23 @@ def test_everything_is_kept_but_the_vectors(bed: Bed) -> None:
 def test_an_index_is_not_moved_twice_by_one_matrix(bed: Bed) -> None:
     first = upgrade(bed)
     reader, new = bed.reader(), open_way(bed.matrix, None, OPTIONS)
-    done = already_done(reader, bed.alias, new, lease=2.0)
+    done = already_done(reader, bed.alias, new, OPTIONS)
     assert done is not None
     assert (done.state, done.new_index, done.counts) == ("switched", first.new_index, first.counts)
     # Also where nobody remembers.
     with pytest.raises(InputError, match="moved by this matrix already"):
         upgrade(bed)
+
+
+def test_what_was_asked_for_otherwise_is_not_called_done(bed: Bed) -> None:
+    upgrade(bed)
+    reader, new = bed.reader(), open_way(bed.matrix, None, OPTIONS)
+    kept = "--keep-old-vectors: this upgrade is done, and kept no old vectors; allowed: the command without it; or"
+    with pytest.raises(InputError, match=re.escape(kept)):
+        already_done(reader, bed.alias, new, replace(OPTIONS, keep_old_vectors=True))
+    fields = "--vector-fields: this upgrade is done, of other fields; seen: 'embedding, title'; allowed: embedding; or"
+    with pytest.raises(InputError, match=re.escape(fields)):
+        already_done(reader, bed.alias, new, replace(OPTIONS, vector_fields=("embedding", "title")))
 
 
 @pytest.mark.parametrize(

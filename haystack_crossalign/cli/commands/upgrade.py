@@ -109,7 +109,7 @@ def upgrade(
 
     try:
         new = new_vectors(matrix, model_flags, settings, options)
-        outcome = already_done(client, settings.index, new, lease=lease) if apply else None
+        outcome = already_done(client, settings.index, new, options) if apply else None
         if outcome is not None:
             say("This upgrade is done; there is nothing left to do")
             _tell(outcome)

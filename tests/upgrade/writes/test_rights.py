@@ -93,7 +93,7 @@ def plan_of(bed: Bed) -> Plan:
     client = client_of(bed)
     try:
         new = open_way(bed.matrix, None, OPTIONS)
-        already_done(client, bed.alias, new, lease=2.0)
+        already_done(client, bed.alias, new, OPTIONS)
         return make_plan(client, bed.alias, new, OPTIONS)
     finally:
         client.close()
