@@ -14,6 +14,10 @@ JOBS ?= 2
 DATA ?= $(CROSSALIGN_DATA)
 MODEL ?= intfloat/multilingual-e5-base
 
+# Images of containers often keep Python from writing what it has compiled. Each of the thousands of processes of the
+# tests would compile all that it imports again: those of the command line would take twice the time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: native setup demo paper demo-live test test-fast test-cluster-models lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
