@@ -123,13 +123,13 @@ def _slow(retrieved, relevant, languages, codes, ids, versions, scores):
     return rows
 
 
-@settings(deadline=None, max_examples=200)
 def _some_of(rng, versions):
     """Up to three different versions, in any order, with -1 for what is missing."""
     chosen = rng.permutation(versions)[: rng.integers(0, 4)]
     return rng.permutation(np.concatenate([chosen, np.full(3 - len(chosen), -1)]))
 
 
+@settings(deadline=None, max_examples=200)
 @given(seed=st.integers(0, 2**32 - 1), chunked=st.booleans(), scored=st.sampled_from(["no", "ordered", "any"]))
 def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
     rng = np.random.default_rng(seed)

@@ -148,13 +148,17 @@ def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, s
     :param view: index, fields and filter.
     :param names: names of documents that the pool lacks.
     """
-    if not names:
-        return {}
-    body = {"size": len(names), "_source": False, "query": view.names.query(sorted(names))}
-    without = {**body, "query": {"bool": {"filter": [body["query"], view.scoring.without_vector()]}}}
-    answers = view.client.search_all([body, without], view.target)
-    stored, bare = ({view.names.of(hit) for hit in answer["hits"]["hits"]} for answer in answers)
-    return {name: REASONS[0] if name in bare else REASONS[1] if name in stored else REASONS[2] for name in names}
+    wanted, most = sorted(names), view.fields.most_hits
+    reasons: dict[str, str] = {}
+    for start in range(0, len(wanted), most):
+        part = wanted[start : start + most]
+        body = {"size": len(part), "_source": False, "query": view.names.query(part)}
+        without = {**body, "query": {"bool": {"filter": [body["query"], view.scoring.without_vector()]}}}
+        answers = view.client.search_all([body, without], view.target)
+        stored, bare = ({view.names.of(hit) for hit in answer["hits"]["hits"]} for answer in answers)
+        for name in part:
+            reasons[name] = REASONS[0] if name in bare else REASONS[1] if name in stored else REASONS[2]
+    return reasons
 
 
 class CountingBatch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import pytest
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.counting import count_ranks, reasons_without_rank
 from haystack_crossalign.opensearch.exact.ranked import Unranked
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView, Pool
@@ -195,6 +195,18 @@ def test_the_filter_defines_the_pool(client: ReadOnlyClient, index: str, corpus:
     counted = count_ranks(view, queries, names, query_languages=["de"] * QUERIES, top_language=True)
     documents = corpus.vectors[pool] / np.float32(37.0)
     check_table(counted.table, scores_in_memory("cosine", queries, documents), pool, chosen, corpus)
+
+
+def test_reasons_are_asked_for_in_answers_that_the_index_gives(
+    client: ReadOnlyClient, index: str, corpus: Corpus
+) -> None:
+    fields = replace(read_fields(client, index, vector="cosine", language="language"), most_hits=7)
+    view = IndexView(client, index, fields)
+    names = [*corpus.ids, "gone"]
+    bare = np.isnan(corpus.vectors[:, 0])
+    assert bare.sum() > 7
+    expected = {name: "no vector" if no else "outside of the filter" for name, no in zip(names, bare, strict=False)}
+    assert reasons_without_rank(view, names) == {**expected, "gone": "not in the index"}
 
 
 def test_the_pool_tells_what_it_holds_and_what_it_cannot_rank(
